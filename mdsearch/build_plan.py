@@ -44,9 +44,10 @@ class BuildCommand:
     def __post_init__(self) -> None:
         if self.format != "text" and not self.dry_run:
             raise InputError(f"format: {self.format!r} is of a plan; allowed: text, or beside dry_run=true")
-        for name in (*self.words, *self.minutes):
-            if name not in self.stages:
-                raise InputError(f"{name}: no such stage; {nearest(name, self.stages)}")
+        for group, names in (("words", self.words), ("minutes", self.minutes)):
+            for name in names:
+                if name not in self.stages:
+                    raise InputError(f"{group}.{name}: no such stage; {nearest(name, self.stages)}")
         if self.base is not None and _BASE not in self.stages:
             raise InputError(f"base: takes the place of the stage {_BASE}, which {self.name} has not")
 

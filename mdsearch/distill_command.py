@@ -61,7 +61,9 @@ def distill_command_of(words: list[str]) -> tuple[DistillCommand, list[str]]:
     command: DistillCommand = from_plain(DistillCommand, found.plain)
     if command.objective.teacher is not None:
         describe_base(Path(command.objective.teacher), TEACHER)
-    training = with_base(command.training, found.base, command.objective)
+    training, own = with_base(command.training, found.base, command.objective), command.objective
+    if own.finetune == "lora" and own.lora_learning_rate is not None:
+        training = replace(training, learning_rate=own.lora_learning_rate)
     return replace(command, training=training), found.words
 
 

@@ -152,8 +152,8 @@ def came_to_its_end(train: Callable[[], object], verb: str, folder: Path, group:
     except Diverged as error:
         print(f"{error}; a lower {group}.learning_rate may help")
     except Collapsed as error:
-        resume = command_line(verb, resume=folder)
-        print(f"{error}. Anew: another out=; from the last state, with what is changed: {resume} ...")
+        again = f"; from the last state, with what is changed: {command_line(verb, resume=folder)} ..."
+        print(f"{error}. Anew: another out={again if has_states(folder) else ''}")
     except StorageAway as error:
         print(error)
     except WorkersLost as error:

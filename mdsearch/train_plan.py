@@ -75,7 +75,7 @@ def train_plan(command: TrainCommand) -> WorkPlan:
     check_same_weights(networks)
     data = [_checked(stage, network, plan) for stage, network in zip(stages, networks, strict=True)]
     if (start := command.init_from) is not None:
-        without_error(plan.refused, lambda: read_description(start))
+        without_error(plan.refused, lambda: read_description(start, "init_from"))
     without_error(plan.refused, lambda: check_trackers(command.logger))
     without_error(plan.refused, lambda: _check_many(command, stages))
     plan.add("note", command.idle())

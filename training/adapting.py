@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from space.architecture import Architecture
-from space.shared.files import file_digest, write_whole
+from space.shared.files import file_digest, folders_beside, write_whole
 from space.shared.plain import InputError, from_plain, nearest, to_plain
 from space.shared.seeds import generator
 from training.adapter_kinds import ADAPTERS, AdapterKind
@@ -177,7 +177,7 @@ def read_record(folder: Path, where: str = "folder") -> AdapterRecord:
         text = (folder / ADAPTER_RECORD).read_text(encoding="utf-8")
         record: AdapterRecord = from_plain(AdapterRecord, json.loads(text), ADAPTER_RECORD)
     except OSError:
-        beside = [file.parent.name for file in folder.absolute().parent.glob(f"*/{ADAPTER_RECORD}")]
+        beside = folders_beside(folder, ADAPTER_RECORD)
         raise InputError(
             f"{where}: {str(folder)!r} holds no adapter ({ADAPTER_RECORD}); needed: a folder of mdsearch "
             f"train adapter; {nearest(folder.name, beside)}"

@@ -6,8 +6,6 @@ import json
 import shutil
 from pathlib import Path
 
-import transformers
-
 from space.architecture import Architecture
 from space.interchange.checkpoints import PIPELINE_FILE, PIPELINE_UNET, assign, empty_unet, save
 from space.interchange.weight_files import read_tensors
@@ -46,7 +44,6 @@ def _write_pipeline(folder: Path, card: Card) -> list[str]:
     words = read_words(folder, architecture, settings)
     if reasons := not_of_a_pipeline(settings, has_words=words is not None):
         return reasons
-    transformers.logging.disable_progress_bar()  # its bar would break ours
     try:
         with making_folder(folder / PIPELINE_FOLDER) as own:
             own.mkdir()

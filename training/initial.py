@@ -27,7 +27,7 @@ def begin_with(trainer: Trainer, folder: Path) -> Model:
     Raises:
         InputError: the folder holds no model, or weights that mean something else here.
     """
-    model, own = load_model(folder, trainer.settings.device), trainer.objective.model
+    model, own = load_model(folder, trainer.settings.device, "init_from"), trainer.objective.model
     check_same(model, own, folder)
     for made in (own, trainer.averaged):
         take_weights(made, model)

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from space.architecture import Architecture
 from space.coordinates import with_coordinates
-from space.shared.files import replacing, write_whole
-from space.shared.plain import InputError, from_plain, to_plain, unless
+from space.shared.files import folders_beside, replacing, write_whole
+from space.shared.plain import InputError, from_plain, nearest, to_plain, unless
 from space.shared.seeds import generator
 from space.unet import UNet
 from training.devices import choose_device
@@ -46,6 +46,11 @@ class ModelSettings:
     def sampler(self) -> SamplerName:
         """How it generates, as protocols and manifests name it."""
         return ONE_STEP if self.one_step else self.diffusion.sampler
+
+    def check_steps(self, steps: int) -> None:
+        """Raises InputError for more than there are timesteps."""
+        if steps > (most := self.diffusion.timesteps):
+            raise InputError(f"steps: {steps} is not possible; allowed: at most {most}, its timesteps")
 
 
 @dataclass(frozen=True)
@@ -188,8 +193,10 @@ class Model(nn.Module):
         its `condition`, if the network takes one.
 
         Raises:
-            InputError: an image that is not finite.
+            InputError: an image that is not finite, or more steps than there are timesteps.
         """
+        steps = steps or self.settings.sampling_steps
+        self.settings.check_steps(steps)
         self.eval()
         noise = self._noise_of(seed, indices)
         scale = self.settings.guidance if guidance is None else guidance
@@ -202,7 +209,7 @@ class Model(nn.Module):
             noise(),
             self.text_encoder.encode(list(captions)),
             self.text_encoder.encode([""]),
-            steps=steps or self.settings.sampling_steps,
+            steps=steps,
             guidance=scale,
             sampler=self.settings.sampler,
             more_noise=noise,
@@ -244,8 +251,8 @@ def write_model(
     write_whole(folder / MODEL_NAME, json.dumps(plain, indent=1))
 
 
-def load_model(folder: str | Path, device: str = "auto") -> Model:
-    """A model that `Model.save` (or `Trainer.save_weights`) wrote, ready to generate.
+def load_model(folder: str | Path, device: str = "auto", where: str = "model") -> Model:
+    """A model that `Model.save` (or `Trainer.save_weights`) wrote, ready to generate; `where` it is named.
 
     Raises:
         InputError: a folder that holds no such model, or files that don't belong together.
@@ -254,7 +261,7 @@ def load_model(folder: str | Path, device: str = "auto") -> Model:
     from safetensors.torch import load_file
 
     folder = Path(folder)
-    architecture, settings = read_description(folder)
+    architecture, settings = read_description(folder, where)
     model = Model(architecture, settings, choose_device(device))
     check_latents(folder, model.codec)
     for name, part in model.saved_parts().items():
@@ -265,16 +272,20 @@ def load_model(folder: str | Path, device: str = "auto") -> Model:
     return model
 
 
-def read_description(folder: str | Path) -> tuple[Architecture, ModelSettings]:
-    """What a saved model is, without its weights. Raises InputError for a folder that holds none."""
+def read_description(folder: str | Path, where: str = "model") -> tuple[Architecture, ModelSettings]:
+    """What a saved model is, without its weights. Raises InputError for a folder, named so, without one."""
+    holds_none = f"{where}: {str(folder)!r} holds no trained model ({MODEL_NAME})"
     try:
         plain: Any = json.loads((Path(folder) / MODEL_NAME).read_text(encoding="utf-8"))
         return (
             Architecture.from_plain(plain["architecture"], f"{MODEL_NAME}: architecture"),
             from_plain(ModelSettings, plain["settings"], f"{MODEL_NAME}: settings"),
         )
+    except FileNotFoundError:
+        there = nearest(Path(folder).name, folders_beside(Path(folder), MODEL_NAME))
+        raise InputError(f"{holds_none}; {there}") from None
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{str(folder)!r} holds no trained model ({MODEL_NAME}): {error}") from None
+        raise InputError(f"{holds_none}: {error}") from None
 
 
 def stored_space(folder: Path) -> dict[str, Any] | None:

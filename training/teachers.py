@@ -43,10 +43,7 @@ def describe_base(folder: Path, where: str = "init_from") -> ModelSettings:
             f"{where}: {str(folder)!r} is a pipeline of diffusers; needed: a model of ours, as "
             f"{command_line('convert', model=folder, to='mdsearch', out='base')} makes of it"
         )
-    try:
-        _, settings = read_description(folder)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
+    _, settings = read_description(folder, where)
     if settings.one_step:
         raise InputError(
             f"{where}: {str(folder)!r} generates in one step already; needed: a diffusion model, such as "
@@ -56,12 +53,12 @@ def describe_base(folder: Path, where: str = "init_from") -> ModelSettings:
 
 
 def load_teacher(own: StudentSettings, base: Model, device: str) -> Model:
-    """The one that `own` names, or the base.
+    """The one that `own` names, if it has an effect; else the base.
 
     Raises:
         InputError: it teaches nothing that a student of this base could learn.
     """
-    if own.teacher is None:
+    if own.teacher is None or "teacher" in own.without_effect():
         return base
     describe_base(Path(own.teacher), TEACHER)
     teacher = load_model(own.teacher, device)

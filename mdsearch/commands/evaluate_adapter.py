@@ -104,7 +104,7 @@ def survivals(command: EvaluateAdapterCommand, console: Console) -> list[dict[st
         check_says(adapter.own, command.captions)
     for model in models:
         command.generation(model)
-        architecture, settings = read_description(model)
+        architecture, settings = read_description(model, "models")
         for adapter in adapters:
             record = read_record(adapter.folder)
             try:

@@ -55,6 +55,13 @@ def generate(command: GenerateCommand) -> Path:
     model = load_model(command.model, command.device)
     for line in unread_text(model.text_encoder, [command.prompt], "prompt"):
         print(line, file=sys.stderr)
+    is_told = bool(model.architecture.guidance_width)
+    if model.settings.one_step and not is_told and command.guidance not in (None, model.settings.guidance):
+        print(
+            f"note: guidance: {command.guidance:g} of a network that was distilled with "
+            f"{model.settings.guidance:g} inside; null is what it learnt",
+            file=sys.stderr,
+        )
     images = model.generate(
         [command.prompt] * command.count,
         seed=command.seed,

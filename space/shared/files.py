@@ -114,6 +114,11 @@ def readable_as_any_other(file: Path) -> None:
         usual.unlink(missing_ok=True)
 
 
+def folders_beside(folder: Path, file: str) -> list[str]:
+    """Names of the folders in the same place that hold such a file: what may have been meant."""
+    return sorted(each.parent.name for each in folder.absolute().parent.glob(f"*/{file}"))
+
+
 def file_digest(path: Path) -> bytes:
     """The SHA-256 of what is in a file."""
     with path.open("rb") as file:

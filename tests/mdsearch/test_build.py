@@ -96,7 +96,7 @@ def test_text_in_braces_that_is_no_stage() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["words.serch=seed=1"], "serch: no such stage; "),
+        (["words.serch=seed=1"], "words.serch: no such stage; "),
         (["words.train=training.stepps=1"], "train: training.stepps: no such key; did you mean"),
         (["words.train=out=elsewhere"], "train: out=elsewhere: not in a stage"),
         (["stages.decodr=null"], "stages.decodr: no such key; did you mean 'stages.decoder'"),

@@ -159,8 +159,11 @@ def test_the_command_leaves_a_folder_that_generates_in_one_step(
 def test_a_discriminator_that_collapses_is_said_and_training_stops_there(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [f"init_from={trained}", f"out={tmp_path / 'out'}", "training.steps=40", "state_every_steps=4"]
-    assert distill.main([*words, "objective=ufogen_small", "objective.collapse=0.501", *SMALL]) == 1
+    words = [f"init_from={trained}", "training.steps=40", "objective=ufogen_small", *SMALL]
+    words.append("objective.collapse=0.501")
+    assert distill.main([*words, f"out={tmp_path / 'young'}", "state_every_steps=40"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1].endswith("Anew: another out=")  # there is no state yet
+    assert distill.main([*words, f"out={tmp_path / 'out'}", "state_every_steps=1"]) == 1
     last = capsys.readouterr().out.splitlines()[-1]
     assert "(objective.collapse: 0.501)" in last and "training.learning_rate may help" not in last
     assert last.endswith(f"with what is changed: mdsearch distill resume={tmp_path / 'out'} ...")
@@ -171,12 +174,15 @@ def test_a_discriminator_that_collapses_is_said_and_training_stops_there(
 def test_a_sweep_names_its_cells_and_goes_on(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [f"init_from={trained}", f"out={tmp_path}", "training.steps=1", *SMALL, "objective.lora.rank=2"]
+    rates = ["training.learning_rate=2e-5", "objective.lora_learning_rate=3e-4"]
+    words = [f"init_from={trained}", f"out={tmp_path}", "training.steps=1", *SMALL, *rates]
     sweep = ["-m", *words, "objective.reconstruction=distill,none", "objective.finetune=full,lora"]
     assert distill.main(sweep) == 0
     cells = ["distill-full", "distill-lora", "none-full", "none-lora"]
     assert sorted(path.name for path in tmp_path.iterdir()) == cells
     assert [(tmp_path / cell / "lora").is_dir() for cell in cells] == [False, True, False, True]
+    learnt = [yaml.safe_load((tmp_path / cell / "config.yaml").read_text())["training"] for cell in cells]
+    assert [each["learning_rate"] for each in learnt] == [2e-5, 3e-4, 2e-5, 3e-4]
     table = capsys.readouterr().out.rpartition("validation_loss")[2]
     assert all(cell in table for cell in cells) and "scores=true compares them by FID" in table
     before = {cell: (tmp_path / cell / "unet.safetensors").stat().st_mtime_ns for cell in cells}
@@ -184,10 +190,9 @@ def test_a_sweep_names_its_cells_and_goes_on(
     assert {cell: (tmp_path / cell / "unet.safetensors").stat().st_mtime_ns for cell in cells} == before
     config = tmp_path / "none-full" / "config.yaml"
     kept = config.read_bytes()
+    other = [*words[:1], f"out={tmp_path / 'none-full'}", *words[2:], "objective.reconstruction=ema"]
     with pytest.raises(InputError, match=r"objective\.reconstruction: ema, but .* with none; .*resume="):
-        distill.main(
-            [*words[:1], f"out={tmp_path / 'none-full'}", *words[2:], "objective.reconstruction=ema"]
-        )
+        distill.main(other)
     assert config.read_bytes() == kept
 
 
@@ -274,27 +279,22 @@ def test_what_is_asked_in_vain_is_said(trained: Path, tmp_path: Path) -> None:
     def notes(*words: str) -> str:
         return "\n".join(notes_of(*distill_command_of([f"init_from={trained}", *words])))
 
-    in_vain = "note: objective.lora.rank has no effect beside objective.finetune=full"
-    assert notes("objective.lora.rank=2") == in_vain
-    assert notes("objective.lora.rank=2", "objective.finetune=lora") == ""
-    assert "gamma has no effect beside objective.reconstruction=none" in notes(
-        "objective.reconstruction=none", "objective.gamma=one"
-    )
+    for name, value in (("lora.rank", "2"), ("lora_learning_rate", "3e-4")):
+        in_vain = f"note: objective.{name} has no effect beside objective.finetune=full"
+        assert notes(f"objective.{name}={value}") == in_vain
+        assert notes(f"objective.{name}={value}", "objective.finetune=lora") == ""
+    without = notes("objective.reconstruction=none", "objective.gamma=one")
+    assert "gamma has no effect beside objective.reconstruction=none" in without
     shutil.copytree(trained, tmp_path / "few")
     config = tmp_path / "few" / "config.yaml"
     plain = yaml.safe_load(config.read_text())
     plain["objective"] = {"name": "steps", "sampling_steps": 16}
     plain["training"] |= {"caption_dropout": 0.1}
     config.write_text(yaml.safe_dump(plain))
-    changed_json(tmp_path / "few" / "model.json", settings=guided(trained))
+    own = json.loads((trained / "model.json").read_text())["settings"]
+    changed_json(tmp_path / "few" / "model.json", settings=own | {"guidance": 3.0})
     found = notes("objective=steps", "objective.teacher_steps=50", f"objective.teacher={tmp_path / 'few'}")
     assert "few has learnt to generate in 16 steps; objective.teacher_steps is 50" in found
     lost = notes_of(*distill_command_of([f"init_from={tmp_path / 'few'}", "objective=steps"]))
     assert len(lost) == 1
     assert "training.caption_dropout is 0" in lost[0] and "guidance 3" in lost[0]
-
-
-def guided(folder: Path) -> dict[str, object]:
-    """The settings of a model that generates with guidance 3."""
-    own: dict[str, object] = json.loads((folder / "model.json").read_text())["settings"]
-    return own | {"guidance": 3.0}

@@ -103,8 +103,22 @@ def test_saved_weights_generate_the_same_images(
 
 
 def test_a_folder_without_a_model_is_said(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no trained model"):
-        load_model(tmp_path)
+    (tmp_path / "md").mkdir()
+    (tmp_path / "md" / "model.json").write_text("{}")
+    with pytest.raises(InputError, match=r"^model: .*/mdd' holds no trained model .*; did you mean 'md'\?"):
+        load_model(tmp_path / "mdd")
+    with pytest.raises(InputError, match=r"^init_from: .*/md' holds no trained model \(model.json\): "):
+        load_model(tmp_path / "md", where="init_from")
+
+
+def test_more_steps_than_timesteps_are_refused(
+    tiny: Architecture, scenes: Dataset, settings: TrainingSettings
+) -> None:
+    model = Trainer(tiny, scenes, settings, seed=0).averaged
+    for one_step in (False, True):
+        model.settings = replace(model.settings, one_step=one_step)
+        with pytest.raises(InputError, match=r"^steps: 1001 is not possible; allowed: at most 1000"):
+            model.generate(["a red circle"], seed=0, steps=1001)
 
 
 def test_parts_that_do_not_fit_are_said(

@@ -156,6 +156,7 @@ def test_teachers_that_cannot_teach_this_base_are_refused(
     ):
         with pytest.raises(InputError, match=rf"^objective\.teacher: .*{found}"):
             made(base_folder, replace(HALF, teacher=str(folder)))
+    made(base_folder, UfogenSettings(teacher=str(tmp_path / "words")))  # which it only says has no effect
 
 
 def test_frozen_parts_count_by_what_lies_in_their_folders(

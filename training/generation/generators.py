@@ -65,11 +65,7 @@ def check_settings(folder: str | Path, settings: GenerationSettings) -> None:
                 else f"our networks that predict {model.diffusion.prediction} generate"
             )
         )
-    if settings.steps > model.diffusion.timesteps:
-        raise InputError(
-            f"steps: {settings.steps} is not possible; allowed: at most {model.diffusion.timesteps}, the "
-            "model's timesteps"
-        )
+    model.check_steps(settings.steps)
 
 
 def own_settings(folder: str | Path) -> dict[str, Any]:

@@ -80,7 +80,9 @@ def save_parts(settings: ModelSettings, folder: str | Path, words: SmallTextEnco
         InputError: parts that do not load.
     """
     import diffusers
+    import transformers
 
+    transformers.logging.disable_progress_bar()  # its bar would break ours
     folder = Path(folder)
     parts = {"vae": _autoencoder(settings.latents)}
     if words is None:

@@ -73,7 +73,8 @@ class Discriminator(nn.Module):
             counted: (B,) which of them count.
             total: as a `TrainingObjective` has it.
         """
-        right, images = (((real > 0).float() + (fake < 0)) / 2 * counted).sum(), counted.float().sum()
+        right = ((real.sign() - fake.sign()) / 4 + 0.5) * counted  # a logit of 0 is half right
+        right, images = right.sum(), counted.float().sum()
         if total is not None:
             right, images = (each.new_tensor(total(float(each))) for each in (right, images))
         self.told_apart.lerp_(right / images.clamp(min=1), 1 - KEPT_SHARE ** (images / batch_size))

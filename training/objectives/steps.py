@@ -2,7 +2,7 @@
 
 A step of the student is to lead where some of the teacher's lead. The error is that of v, whatever a network
 predicts: |v - v'|^2 = |x0 - x0'|^2 / s_t^2. In some training steps it is that of guided predictions, both
-with one guidance scale. The loss that the teacher learnt by is always a part.
+with one guidance scale. The same error against data is a part, unless the student is told the scale.
 """
 
 from __future__ import annotations

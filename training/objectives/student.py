@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from space.shared.plain import InputError
+from space.shared.plain import InputError, unless
 from training.adamw import QuickAdamW
 from training.adapters import LoraSettings, add_lora, check_peft
 from training.data.dataset import Dataset
@@ -36,6 +37,7 @@ class StudentSettings:
     """Of any objective that makes a model generate in fewer steps. One gives `name` its own literal.
 
     Attributes:
+        lora_learning_rate: with `finetune` lora in place of the training's; None: the training's.
         teacher: the folder of a trained model; None: the model as it was.
         guidance_width: of an embedded guidance scale, which the student is told; 0: none.
     """
@@ -43,6 +45,7 @@ class StudentSettings:
     name: str
     finetune: Literal["full", "lora"] = "full"
     lora: LoraSettings = field(default_factory=LoraSettings)
+    lora_learning_rate: float | None = unless(None)
     zero_terminal_snr: bool | None = None
     teacher: str | None = None
 
@@ -52,6 +55,8 @@ class StudentSettings:
                 "finetune: lora beside w_conditioned: true is not possible; allowed: full, or "
                 "w_conditioned: false"
             )
+        if (rate := self.lora_learning_rate) is not None and not 0 < rate < inf:
+            raise InputError(f"lora_learning_rate: {rate:g} is not possible; allowed: above 0, or null")
 
     @property
     def guidance_width(self) -> int:
@@ -79,7 +84,8 @@ class StudentSettings:
 
     def without_effect(self) -> dict[str, str]:
         """Fields that nothing acts on, and beside what."""
-        return {} if self.finetune == "lora" else {"lora": "finetune=full"}
+        is_lora = self.finetune == "lora"
+        return {} if is_lora else dict.fromkeys(("lora", "lora_learning_rate"), "finetune=full")
 
     @abstractmethod
     def sampled(self, base: ModelSettings) -> Sampled:

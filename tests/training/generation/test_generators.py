@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import torch
 
 from mdsearch.commands import generate
 from space.shared.plain import InputError
+from tests.training.examples import changed_json
 from tests.training.generation.examples import OURS
 from training.generation.generators import open_generator
 from training.generation.samples import generate_samples
@@ -44,3 +47,16 @@ def test_words_that_a_model_has_not_learned_are_named(
     few = replace(OURS, count=1, steps=1)
     generate_samples(model, ["a red giraffe"], few, tmp_path / "samples", device="cpu")
     assert capsys.readouterr().err.strip().endswith("does not tell them apart: giraffe")
+
+
+def test_guidance_of_a_network_that_has_learnt_none_is_said(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    distilled = tmp_path / "distilled"
+    shutil.copytree(model, distilled)
+    own = json.loads((model / "model.json").read_text())["settings"]
+    changed_json(distilled / "model.json", settings=own | {"one_step": True, "guidance": 1.0})
+    words = ["prompt=a red circle", f"out={tmp_path / 'one.png'}", "steps=1"]
+    for folder, guidance, is_said in ((distilled, "5", True), (distilled, "1", False), (model, "5", False)):
+        generate.main([f"model={folder}", *words, f"guidance={guidance}"])
+        assert ("note: guidance: 5 of a network that was distilled" in capsys.readouterr().err) == is_said
