@@ -278,8 +278,8 @@ def read_description(folder: str | Path, where: str = "model") -> tuple[Architec
     try:
         plain: Any = json.loads((Path(folder) / MODEL_NAME).read_text(encoding="utf-8"))
         return (
-            Architecture.from_plain(plain["architecture"], f"{MODEL_NAME}: architecture"),
-            from_plain(ModelSettings, plain["settings"], f"{MODEL_NAME}: settings"),
+            Architecture.from_plain(plain["architecture"], f"{where}: {MODEL_NAME}: architecture"),
+            from_plain(ModelSettings, plain["settings"], f"{where}: {MODEL_NAME}: settings"),
         )
     except FileNotFoundError:
         there = nearest(Path(folder).name, folders_beside(Path(folder), MODEL_NAME))
